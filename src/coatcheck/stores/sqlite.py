@@ -21,6 +21,9 @@ CREATE TABLE IF NOT EXISTS coatcheck_sessions (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS coatcheck_sessions_purge_at ON coatcheck_sessions (purge_at);
 """
+# How many batches of rows that turn out to live one purge passes over: a visitor waits for it.
+_PASSES = 5
+
 _READ = "SELECT version, expires_at, last_seen, meta, data FROM coatcheck_sessions WHERE key = ? AND expires_at > ?"
 _CREATE = """
 INSERT INTO coatcheck_sessions (version, expires_at, last_seen, meta, data, key, purge_at) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -32,6 +35,9 @@ _LIVE = "WHERE key = ? AND expires_at > ? AND data IS NOT NULL"
 _REPLACE = f"""
 UPDATE coatcheck_sessions SET version = ?, expires_at = ?, last_seen = ?, meta = ?, data = ? {_LIVE} AND version = ?
 """
+_TYPES = [int, float, float, bytes, bytes]
+_FAR = 1e11  # seconds: the year 5138
+
 _DELETE = f"""
 UPDATE coatcheck_sessions SET version = NULL, last_seen = NULL, data = NULL, meta = ?, expires_at = ?, purge_at = ?
 {_LIVE}
@@ -80,7 +86,9 @@ class SQLiteStore:
             return None
         version, expires_at, last_seen, meta, data = row
         if data is None:
-            return Ended(meta)
+            return Ended(meta if type(meta) is bytes else None)
+        if [type(value) for value in row] != _TYPES or not 0 <= last_seen < _FAR or not expires_at < _FAR:
+            return None  # somebody else wrote this: it ends the session, and must do no more (law 8)
         return Record(version & 0xFFFF_FFFF_FFFF_FFFF, expires_at, last_seen, meta, data)
 
     def create(self, key: bytes, record: Record, now: float) -> bool:
@@ -123,11 +131,12 @@ class SQLiteStore:
 
         A record whose expiry has been shortened goes when the earlier one has passed.
         """
-        while True:
+        for _ in range(_PASSES):
             removed = self._pool.write(_PURGE, {"now": now, "limit": limit})
             moved = self._pool.write(_LOOK_LATER, {"now": now, "limit": limit})
             if removed or not moved:
                 return removed
+        return 0
 
     def close(self) -> None:
         """Close this process's connections. The store stays usable: the next verb opens a new one."""
