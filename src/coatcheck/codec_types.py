@@ -310,7 +310,9 @@ def extension(value: object, pack: Pack) -> ormsgpack.Ext:
 def _writer_of_unlisted(value: object) -> tuple[int, Writer]:
     if not isinstance(value, type) and callable(getattr(value, "__html__", None)):
         return _HTML, _write_html  # Markup, and what turns into it, such as a lazy string: as in Flask's own session
-    raise Unstorable(f"a {type_name(type(value))} cannot be stored in a session; {_advice(value)}")
+    name = type_name(type(value))
+    article = "an" if name[0] in "aeiou" else "a"
+    raise Unstorable(f"{article} {name} cannot be stored in a session; {_advice(value)}")
 
 
 def _advice(value: object) -> str:
