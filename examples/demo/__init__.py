@@ -1,0 +1,1 @@
+"""The demo that ``make demo`` runs: a page on which cookies and sessions can be tried out and watched."""

@@ -1,0 +1,1 @@
+"""The demo, driven from outside: by real Chromium, and by plain HTTP."""
