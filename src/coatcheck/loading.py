@@ -5,6 +5,7 @@ The cookie is hostile (law 7): the worst that comes of it is that there is no se
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -90,8 +91,11 @@ def follow(
             return None
         if isinstance(inside, Opened):
             # The store's word is not enough: whoever writes to it could keep a session for ever (laws 8, 10).
-            alive = now < inside.life.ends_at
-            return Loaded(token, record, inside.life, inside.values, hop > 0) if alive else None
+            if not now < inside.life.ends_at:
+                return None
+            if not 0 <= record.last_seen <= now:
+                record = dataclasses.replace(record, last_seen=now)
+            return Loaded(token, record, inside.life, inside.values, hop > 0)
         if inside.until <= now:
             return Moved(records.key(inside.token))
         token = inside.token
