@@ -1,0 +1,1 @@
+"""Requests that overlap, in threads and in processes; workers that fork, and workers that are killed."""
