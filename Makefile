@@ -16,7 +16,7 @@ test:
 	@scripts/setup test
 	.venv/bin/python -m ruff check
 	.venv/bin/python -m mypy --strict
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 clean:
 	rm -rf .venv .artifacts .hypothesis .mypy_cache .pytest_cache .ruff_cache instance

@@ -377,6 +377,6 @@ def test_a_conflict_without_end_is_an_error(seconds: float) -> None:
 
     with pytest.raises(CommitConflict, match="other requests kept changing it for 2 seconds"):
         run()
-    assert 1.9 <= clock[0] - NOW <= 2.0 + 0.05 + seconds
+    assert 1.9 <= clock[0] - NOW <= 2.0 + 0.05 + 2 * seconds  # a try is a read and a replace
     assert len(set(pauses)) > len(pauses) / 2
     assert store.read(ANONYMOUS.key, NOW) == ANONYMOUS.record
