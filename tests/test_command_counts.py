@@ -105,12 +105,12 @@ def test_an_untouched_session_costs_nothing(visit: Visit, path: str, permanent: 
 
 
 def test_reading_without_a_cookie_costs_nothing(visit: Visit) -> None:
-    """No session, no command: nothing to look up, and nothing is created."""
+    """Where there is no cookie there is nothing to look up, and reading creates nothing."""
     assert visit(read) == []
 
 
 def test_the_first_write_of_a_new_session_is_one_create(visit: Visit) -> None:
-    """Without a read: who sends no cookie has no session."""
+    """The first write of a new session is one create, without a read."""
     assert visit(write) == ["create"]
 
 
@@ -174,7 +174,7 @@ def test_ending_a_session_takes_two(visit: Visit) -> None:
 
 
 def test_a_renewal_takes_three_and_its_pointer_adds_one(visit: Visit, browser: FlaskClient, clock: Clock) -> None:
-    """Read, create, replace; with the old token there is one more record to read."""
+    """A renewal is read, create, replace; with the old token there is one more record to read."""
     visit(write)
     old = browser.get_cookie("session")
     assert old is not None

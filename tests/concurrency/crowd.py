@@ -23,6 +23,7 @@ from coatcheck.stores import SQLiteStore, Store
 from coatcheck.testing import Clock
 
 RENEW_AFTER = 900.0
+WORKERS = 2
 
 #: How long anybody waits for the others, in seconds: a request that fails must not hold up the rest for ever.
 PATIENCE = 60.0
@@ -43,7 +44,7 @@ def nobody() -> None:
 class Threads:
     """An app, and any number of threads that send it requests at once.
 
-    :param everybody: waits until this can be said of all processes of the crowd.
+    :param everybody: is called when all threads here have read, and returns when those of the other processes have.
     """
 
     def __init__(self, store: Store, everybody: Callable[[], Any] = nobody) -> None:
@@ -63,7 +64,8 @@ class Threads:
         body, status, headers = run_wsgi_app(self.app, environ)
         set_cookie = headers.get("Set-Cookie")
         value = None if set_cookie is None else set_cookie.partition(";")[0].removeprefix("session=")
-        return Answer(status, json.loads(b"".join(body)), value)
+        text = b"".join(body)
+        return Answer(status, json.loads(text) if status == "200 OK" else {}, value)
 
     def visit_at_once(self, paths: Sequence[str], cookie: str) -> list[Answer]:
         """Send a request to each of ``paths``, each from a thread of its own, and return the answers in that order."""
@@ -79,15 +81,15 @@ class Threads:
 
 
 class Processes:
-    """As :class:`Threads`, spread over ``workers`` processes, each with its own app on the SQLite file ``path``."""
+    """As :class:`Threads`, spread over some processes, each with its own app on the SQLite file ``path``."""
 
-    def __init__(self, path: Path, workers: int = 2) -> None:
+    def __init__(self, path: Path) -> None:
         self.clock = Clock()
         context = multiprocessing.get_context("spawn")
-        self._everybody = context.Barrier(workers, timeout=PATIENCE)
+        self._everybody = context.Barrier(WORKERS, timeout=PATIENCE)
         self._workers = []
         self._pipes: list[Connection] = []
-        for _ in range(workers):
+        for _ in range(WORKERS):
             here, there = context.Pipe()
             worker = context.Process(target=_work, args=(path, there, self._everybody.wait), daemon=True)
             worker.start()
@@ -103,12 +105,11 @@ class Processes:
 
     def visit_at_once(self, paths: Sequence[str], cookie: str) -> list[Answer]:
         """See :meth:`Threads.visit_at_once`. The workers take turns in getting the paths."""
-        workers = len(self._pipes)
         for number, pipe in enumerate(self._pipes):
-            pipe.send(("visit_at_once", (paths[number::workers], cookie)))
+            pipe.send(("visit_at_once", (paths[number::WORKERS], cookie)))
         answers: dict[int, Answer] = {}
         for number, pipe in enumerate(self._pipes):
-            answers.update(zip(range(number, len(paths), workers), pipe.recv(), strict=True))
+            answers.update(zip(range(number, len(paths), WORKERS), pipe.recv(), strict=True))
         return [answers[number] for number in range(len(paths))]
 
     def advance(self, seconds: float) -> None:

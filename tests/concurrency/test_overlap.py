@@ -61,7 +61,7 @@ def test_a_logout_during_25_overlapping_requests_leaves_no_live_record(
         assert crowd.visit("/", cookie).values == {}
 
 
-def test_a_rotation_during_25_overlapping_requests_keeps_what_was_saved_before_it_and_nothing_later(
+def test_a_rotation_during_25_overlapping_requests_keeps_what_came_before_it(
     crowd: Threads | Processes, new_session: Callable[[], str], live_records: Callable[[], int]
 ) -> None:
     """Laws 1 and 2 together: a write before the rotation moves along, one after it is dropped, and the old token dies.

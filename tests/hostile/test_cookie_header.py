@@ -36,7 +36,7 @@ TOKEN = re.compile(rb"[A-Za-z0-9_-]{43}")
 @example(b'session="' + b"\\" * 65_000 + b'"')
 @example(b"session=" + b"A" * 43 + b"; " + b"a=b; " * 10_000)
 def test_any_bytes_as_a_cookie_header_never_raise_and_never_adopt(header: bytes) -> None:
-    """Reading creates nothing: zero records, no Set-Cookie; and a write gets a token that nobody sent."""
+    """A read creates no record and sets no cookie, and a write gets a token that nobody sent, with no exception."""
     site = Site(MemoryStore())
     answer = site.visit("/", header)
     assert (answer.status_code, answer.get_json(), "Set-Cookie" in answer.headers) == (200, {}, False)
@@ -52,7 +52,7 @@ def test_any_bytes_as_a_cookie_header_never_raise_and_never_adopt(header: bytes)
 @settings(max_examples=500)
 @given(HEADERS, HEADERS)
 def test_what_stands_around_our_cookie_never_changes_whose_session_it_is(before: bytes, after: bytes) -> None:
-    """The visitor's own session or a fresh empty one, never an exception and never anybody else's."""
+    """The answer is the visitor's own session or a fresh empty one, never an exception and never anybody else's."""
     site = Site(MemoryStore())
     site.send("/write/theirs")
     own = site.send("/write/own").encode()

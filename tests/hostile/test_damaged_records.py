@@ -55,7 +55,7 @@ def test_every_bit_flip_truncation_and_extension_of_the_data_is_refused(
 def test_every_bit_flip_truncation_and_extension_of_a_pointer_is_refused(
     store: Store, request: pytest.FixtureRequest
 ) -> None:
-    """What a renewal leaves at the old token leads to the new one, or nowhere."""
+    """What a renewal leaves at the old token leads to the new one or, damaged, nowhere."""
     site = Site(store, policy=Policy(renew_after=60))
     cookie = site.send("/write/x")
     site.clock.advance(timedelta(seconds=60))
@@ -71,7 +71,7 @@ def test_every_bit_flip_truncation_and_extension_of_a_pointer_is_refused(
 
 
 def test_every_bit_flip_truncation_and_extension_of_the_meta_is_refused(site: Site) -> None:
-    """Damaged, it opens no more; and authority comes from data only, so that the session is what it was."""
+    """Damaged meta opens no more; and authority comes from data only, so that the session is what it was."""
     cookie = site.send("/login/ann")
     record = site.record(cookie)
     header = f"session={cookie}".encode()
@@ -85,7 +85,7 @@ def test_every_bit_flip_truncation_and_extension_of_the_meta_is_refused(site: Si
 
 
 def test_every_bit_flip_truncation_and_extension_of_a_note_is_refused(site: Site) -> None:
-    """What a rotation leaves in the tombstone names the next store key, or nothing."""
+    """What a rotation leaves in the tombstone names the next store key or, damaged, nothing."""
     old = site.send("/write/x")
     new = site.send("/rotate", old)
     tombstone = site.store.read(site.key(old), site.clock())

@@ -47,7 +47,7 @@ def loot(tmp_path: Path) -> Loot:
     ids=["raw", "base64url", "base64", "base32", "HEX", "hex"],
 )
 def test_a_dump_of_the_file_contains_no_token(loot: Loot, spelling: Callable[[bytes], bytes]) -> None:
-    """A dump yields no usable token, in any encoding: neither the file nor its -wal, before a checkpoint or after."""
+    """A dump yields no usable token, in any encoding: not the file nor its -wal, before a checkpoint or after it."""
     assert {"sessions.db", "sessions.db-wal"} <= loot.files.keys()
     for cookie in loot.cookies:
         token = spelling(base64.urlsafe_b64decode(cookie + "=")).rstrip(b"=")
@@ -55,9 +55,9 @@ def test_a_dump_of_the_file_contains_no_token(loot: Loot, spelling: Callable[[by
 
 
 def test_a_dump_of_the_file_contains_no_session_value(loot: Loot) -> None:
-    """And no readable session data: no key of it, no value, no user, no handle; the test would find a store key."""
+    """A dump yields no readable session data: no key, no value, no user, no handle."""
     content = b"".join(loot.files.values())
-    assert loot.site.key(loot.cookie) in content
+    assert loot.site.key(loot.cookie) in content  # it is the right file
     for marker in (b"value", b"anonymous-marker", b"session-marker", b"ann@example", bytes.fromhex(loot.handle)):
         assert marker not in content
     assert loot.handle.encode() not in content
@@ -74,7 +74,7 @@ def test_nothing_in_a_dump_works_as_a_cookie(loot: Loot) -> None:
 
 
 def test_a_handle_is_useless_as_a_cookie(loot: Loot) -> None:
-    """Handle: for lists, logs and revocation. As it is, as its bytes, and filled up to the length of a token."""
+    """A handle is useless as a cookie: as it is, as its bytes, and filled up to the length of a token."""
     handle = bytes.fromhex(loot.handle)
     spelt = (base64.urlsafe_b64encode(secret).rstrip(b"=").decode() for secret in (handle, handle.ljust(32, b"\0")))
     for value in (loot.handle, *spelt):

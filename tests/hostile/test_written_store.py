@@ -27,7 +27,7 @@ DAY = timedelta(days=1)
 
 
 def test_a_record_planted_for_a_chosen_token_is_no_session(site: Site) -> None:
-    """Noticed: they cannot forge one. The record of another session, moved to a token they know, does not open."""
+    """Noticed, they cannot forge one: another session's record, moved to a token they know, does not open there."""
     victim = site.send("/login/ann", site.send("/write/x"))
     chosen = site.send("/write/own")
     site.overwrite(chosen, site.record(victim))
@@ -36,7 +36,7 @@ def test_a_record_planted_for_a_chosen_token_is_no_session(site: Site) -> None:
 
 
 def test_a_record_sealed_with_another_secret_key_is_no_session(site: Site) -> None:
-    """Noticed: they cannot forge one with a secret key of their own, though they know the token."""
+    """Noticed, they cannot forge one: with a secret key of their own it does not open, though they know the token."""
     chosen = site.send("/write/own")
     forger = Site(site.store, secret="The secret key of somebody who can write to the store")
     site.overwrite(chosen, forger.record(forger.send("/login/admin")))
@@ -44,7 +44,7 @@ def test_a_record_sealed_with_another_secret_key_is_no_session(site: Site) -> No
 
 
 def test_a_record_of_another_application_is_no_session(site: Site) -> None:
-    """Noticed: equal secret keys do not make records exchangeable; the application's name is in the seal."""
+    """Noticed, they cannot forge one: nor with a record of another application that has the same secret key."""
     other = Site(site.store, application="other")
     theirs = other.send("/write/theirs")
     ours = site.send("/write/ours")
@@ -54,7 +54,7 @@ def test_a_record_of_another_application_is_no_session(site: Site) -> None:
 
 @pytest.mark.parametrize("parts", [("data",), ("meta",), ("meta", "data"), ("version", "meta", "data")])
 def test_two_rows_that_are_swapped_open_no_more(site: Site, parts: tuple[str, ...]) -> None:
-    """Noticed: they cannot swap. Data and meta are bound to their store key, so that neither opens anywhere else."""
+    """Noticed, they cannot swap: data and meta are bound to their store key, and neither opens anywhere else."""
     ann, bob = (site.send(f"/login/{user}", site.send(f"/write/of-{user}")) for user in ("ann", "bob"))
     records = {ann: site.record(ann), bob: site.record(bob)}
     for cookie, other, own in ((ann, bob, "of-ann"), (bob, ann, "of-bob")):
@@ -67,7 +67,7 @@ def test_two_rows_that_are_swapped_open_no_more(site: Site, parts: tuple[str, ..
 
 
 def test_an_earlier_state_that_is_put_back_is_not_noticed(site: Site) -> None:
-    """Not noticed: they can put back an earlier state of a session. It is the visitor's own, and whole."""
+    """Not noticed: they can put back an earlier state of a session, which is the visitor's own, and whole."""
     cookie = site.send("/write/earlier")
     earlier = site.record(cookie)
     site.send("/write/later", cookie)
@@ -76,7 +76,7 @@ def test_an_earlier_state_that_is_put_back_is_not_noticed(site: Site) -> None:
 
 
 def test_an_ended_session_that_is_put_back_is_not_noticed(site: Site) -> None:
-    """Not noticed: an ended one included, until its absolute end."""
+    """Not noticed: they can put back an ended one, until its absolute end."""
     cookie = site.send("/login/ann", site.send("/write/x"))
     copied = site.record(cookie)
     site.send("/logout", cookie)
