@@ -171,7 +171,7 @@ class _Commit:
             answer = yield from read(key, self.now)
         else:
             return False
-        hops = 0
+        hops = 0 if loaded is not None else 1
         while answer is not True:
             if isinstance(answer, Ended):
                 onward = self.records.open_note(key, answer.note)
