@@ -257,7 +257,7 @@ def _sessions(app: Flask) -> Sessions:
 
 
 def _secrets(app: Flask) -> Secrets:
-    """Flask lets an application set its keys late, and change them between two requests (flask.md §1.1)."""
+    """Flask lets an application set its keys late, and change them between two requests."""
     fallbacks = app.config.get("SECRET_KEY_FALLBACKS") or ()
     if isinstance(fallbacks, str | bytes):
         raise ConfigurationError(
@@ -301,7 +301,7 @@ def _answer_instead(app: Flask, response: Response, error: Exception) -> None:
     """Turn ``response`` into the application's own answer to ``error``.
 
     Raised from here, the error would be a plain 500 whatever handlers the application has, and the functions of
-    ``after_request`` would run a second time (flask.md §4). What they added to the headers stays.
+    ``after_request`` would run a second time. What they added to the headers stays.
     """
     answer = app.make_response(_handle(app, error))
     for name in _OF_THE_VIEW:

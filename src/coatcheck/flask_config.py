@@ -18,7 +18,7 @@ logger = logging.getLogger("coatcheck")
 
 _POLICY_KEYS = {f"SESSION_{field.name.upper()}": field.name for field in dataclasses.fields(Policy)}
 
-# Flask-Session's keys that ask for what is always so here, or can do no harm (flask.md §2.1).
+# Flask-Session's keys that ask for what is always so here, or can do no harm.
 _NO_EFFECT = {
     "SESSION_USE_SIGNER": "a session token is 256 random bits, which a signature would not make harder to guess",
     "SESSION_ID_LENGTH": "a session token is 32 random bytes",

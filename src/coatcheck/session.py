@@ -216,7 +216,7 @@ class Session(dict[str, Any]):
     def _life(self) -> Life | None:
         return None if self._ended or self._loaded is None else self._loaded.life
 
-    # Flask's rules for ``modified``: set by each of these, even if the value stays the same (flask.md §1.5) …
+    # Flask's rules for ``modified``: set by each of these, even if the value stays the same …
 
     def __setitem__(self, key: str, value: Any) -> None:
         self.modified = True
