@@ -284,10 +284,10 @@ def _streams(response: Response) -> bool:
 
 
 def _vary(response: Response) -> None:
-    if "Vary" in response.headers:
+    if response.headers.getlist("Vary"):
         response.vary.add("Cookie")
     else:
-        response.headers["Vary"] = "Cookie"
+        response.headers.add("Vary", "Cookie")
 
 
 def _unavailable(error: StoreError) -> SessionUnavailable:
