@@ -6,6 +6,7 @@ commit, and finds out by itself what changed, however deep, by comparing encodin
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
@@ -197,8 +198,10 @@ class Session(dict[str, Any]):
         change the session it is given; what it returns is ignored.
 
         :param function: takes the session, as in ``lambda s: s.update(hits=s.get("hits", 0) + 1)``.
-        :raises TypeError: if the session holds a value that cannot be stored.
+        :raises TypeError: if the session holds a value that cannot be stored, or the function is a coroutine's.
         """
+        if inspect.iscoroutinefunction(function):
+            raise TypeError("atomic() got an async function, which would not run; write a plain one, without await")
         before, steps = encode_values(self), self._steps
         function(self)
         self.modified = True

@@ -42,6 +42,21 @@ def test_the_function_runs_at_once_on_the_views_copy(site: Website, visitor: Ans
     assert runs == ["run"]  # nobody came in between, so it was not repeated
 
 
+def test_the_function_is_synchronous(site: Website, visitor: Answer) -> None:
+    """`fn` is synchronous and free of side effects: an async one, which nobody would await, is refused at the call."""
+
+    async def later(session: Session) -> None:
+        session["n"] = 0
+
+    def view(session: Session) -> str:
+        with pytest.raises(TypeError, match="async function, which would not run; write a plain one"):
+            session.atomic(later)
+        return "refused"
+
+    assert site.visit(view, visitor.cookie).value == "refused"
+    assert site.look(visitor.cookie) == {"n": 10}
+
+
 def test_on_a_conflict_it_runs_on_what_won(site: Website, visitor: Answer) -> None:
     """… and is noted; at commit, on a conflict, … noted functions are replayed on the winner."""
     site.store.before("replace", lambda: site.visit(keep(n=100), visitor.cookie))

@@ -421,6 +421,22 @@ def test_a_late_untouched_answer_brings_no_old_token_back(site: Website, clock: 
     assert late.set_cookies == []
 
 
+def test_a_slow_answer_that_read_the_session_still_can(site: Website) -> None:
+    """A slow answer that *read* the session still can; the browser then holds a dead token. Known limit: it is dead
+    all the same, and the login's own is not."""
+    visitor = site.visit(permanent)
+
+    def slow(session: Session) -> Answer:
+        session.get("anything")
+        return site.visit(lambda other: other.login("ann"), visitor.cookie)
+
+    late = site.visit(slow, visitor.cookie)
+    assert late.cookie == visitor.cookie
+    assert late.set_cookies != []
+    assert not lives(site, late.cookie)
+    assert lives(site, late.value.cookie)
+
+
 @pytest.mark.parametrize(("lifetime", "remember", "interval"), [(31 * DAY, 50, 5), (10, 31 * DAY, 60)])
 def test_a_remembered_login_is_refreshed_by_its_own_lifetime(
     store: KeyedStore, clock: Clock, lifetime: float, remember: float, interval: float
