@@ -36,6 +36,7 @@ _KNOWN = {
     "SESSION_APPLICATION", "SESSION_FILE_DIR", *(key for key in Flask.default_config if key.startswith("SESSION_")),
 }  # fmt: skip
 
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """What an application asks for. Equal settings set up the same sessions.

@@ -458,3 +458,17 @@ def test_a_failure_costs_the_connection_and_nothing_else(path: Path) -> None:
     path.unlink()
     assert create(store)
     assert store.read(b"key", NOW) == record()
+
+
+def test_a_purge_passes_over_few_records_that_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A visitor waits for a purge: however many records were touched since it last looked, its work is bounded."""
+    store = SQLiteStore(tmp_path / "sessions.db")
+    for number in range(40):
+        key = b"key %d" % number
+        store.create(key, record(), NOW)
+        store.touch(key, record().expires_at + 1000, NOW, NOW)
+    written: list[str] = []
+    write = store._pool.write
+    monkeypatch.setattr(store._pool, "write", lambda sql, values: (written.append(sql), write(sql, values))[1])
+    assert store.purge(record().expires_at + 1, 1) == 0
+    assert len(written) == 10  # five batches of one, looked at and moved on
