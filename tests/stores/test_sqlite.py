@@ -460,15 +460,30 @@ def test_a_failure_costs_the_connection_and_nothing_else(path: Path) -> None:
     assert store.read(b"key", NOW) == record()
 
 
-def test_a_purge_passes_over_few_records_that_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A visitor waits for a purge: however many records were touched since it last looked, its work is bounded."""
+def test_a_purge_is_bounded_and_finds_what_is_dead(tmp_path: Path) -> None:
+    """However many records were touched since it last looked, a purge removes the dead behind them, and puts off no
+    more of the living than five for each that it may remove: a visitor waits for it."""
     store = SQLiteStore(tmp_path / "sessions.db")
     for number in range(40):
-        key = b"key %d" % number
-        store.create(key, record(), NOW)
-        store.touch(key, record().expires_at + 1000, NOW, NOW)
-    written: list[str] = []
-    write = store._pool.write
-    monkeypatch.setattr(store._pool, "write", lambda sql, values: (written.append(sql), write(sql, values))[1])
+        store.create(b"key %d" % number, record(), NOW)
+        store.touch(b"key %d" % number, record().expires_at + 1000, NOW, NOW)
+    store.create(b"dead", record(record().expires_at + 1), NOW)
+    later = record().expires_at + 1
+    due = "SELECT count(*) FROM coatcheck_sessions WHERE purge_at <= ?"
+    assert store.purge(later, 1) == 1
+    assert store._pool.run(due, (later,)) == (35,)
+    assert store.purge(later, 1) == 0
+    assert store._pool.run(due, (later,)) == (30,)
+
+
+def test_a_purge_is_quick_beside_many_that_live(tmp_path: Path) -> None:
+    """What a purge passes over it only reads: by the steps that SQLite takes, a few for each record."""
+    store = SQLiteStore(tmp_path / "sessions.db")
+    for number in range(2000):
+        store.create(b"key %d" % number, record(), NOW)
+        store.touch(b"key %d" % number, record().expires_at + 1000, NOW, NOW)
+    (connection,) = store._pool._idle
+    ticks: list[None] = []
+    connection.set_progress_handler(lambda: ticks.append(None), 100)
     assert store.purge(record().expires_at + 1, 1) == 0
-    assert len(written) == 10  # five batches of one, looked at and moved on
+    assert len(ticks) * 100 < 2000 * 30

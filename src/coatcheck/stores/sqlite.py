@@ -21,8 +21,8 @@ CREATE TABLE IF NOT EXISTS coatcheck_sessions (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS coatcheck_sessions_purge_at ON coatcheck_sessions (purge_at);
 """
-# How many batches of rows that turn out to live one purge passes over: a visitor waits for it.
-_PASSES = 5
+# How many rows that turn out to live one purge puts off, for each that it may remove: a visitor waits for it.
+_LOOKED_AT = 5
 
 _READ = "SELECT version, expires_at, last_seen, meta, data FROM coatcheck_sessions WHERE key = ? AND expires_at > ?"
 _CREATE = """
@@ -46,9 +46,9 @@ _DELETE_VERSION = _DELETE + "AND version = ?"
 _TOUCH = f"""
 UPDATE coatcheck_sessions SET expires_at = max(expires_at, ?), last_seen = max(last_seen, ?) {_LIVE}
 """
-_DUE = "key IN (SELECT key FROM coatcheck_sessions WHERE purge_at <= :now ORDER BY purge_at LIMIT :limit)"
-_PURGE = f"DELETE FROM coatcheck_sessions WHERE {_DUE} AND expires_at <= :now"
-_LOOK_LATER = f"UPDATE coatcheck_sessions SET purge_at = expires_at WHERE {_DUE} AND expires_at > :now"
+_DUE = "key IN (SELECT key FROM coatcheck_sessions WHERE purge_at <= :now AND expires_at"
+_PURGE = f"DELETE FROM coatcheck_sessions WHERE {_DUE} <= :now ORDER BY purge_at LIMIT :limit)"
+_LOOK_LATER = f"UPDATE coatcheck_sessions SET purge_at = expires_at WHERE {_DUE} > :now ORDER BY purge_at LIMIT :limit)"
 
 
 def _signed(version: int) -> int:
@@ -131,12 +131,9 @@ class SQLiteStore:
 
         A record whose expiry has been shortened goes when the earlier one has passed.
         """
-        for _ in range(_PASSES):
-            removed = self._pool.write(_PURGE, {"now": now, "limit": limit})
-            moved = self._pool.write(_LOOK_LATER, {"now": now, "limit": limit})
-            if removed or not moved:
-                return removed
-        return 0
+        removed = self._pool.write(_PURGE, {"now": now, "limit": limit})
+        self._pool.write(_LOOK_LATER, {"now": now, "limit": _LOOKED_AT * limit})
+        return removed
 
     def close(self) -> None:
         """Close this process's connections. The store stays usable: the next verb opens a new one."""
